@@ -2,17 +2,17 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgconvoy::model::{
-    Difference, DifferenceKind, Endpoint, QualifiedName, RowKind, quote_literal,
+    Difference, DifferenceKind, Endpoint, Oid, QualifiedName, RowKind, quote_literal,
 };
 use pgconvoy::pg::conninfo::{Conninfo, Environment};
 use pgconvoy::pg::wire::Wire;
 use pgconvoy::pg::{Connector, Session, Side};
 use pgconvoy::toc::{CompareOptions, Toc};
 use pgconvoy::verify::repair::{
-    self, RepairColumn, RepairInput, RepairRow, RepairSide, TableRepair,
+    self, RepairColumn, RepairInput, RepairRow, RepairSide, TableRepair, TargetIdentity,
 };
 use pgconvoy::verify::{Observed, Outcome, Scope, compare_catalogs, compare_schemas};
 use support::server::Server;
@@ -109,6 +109,16 @@ struct Written {
     left: Vec<(String, String)>,
 }
 
+fn identity(server: &Server, database: &str) -> TargetIdentity {
+    let number = |sql: &str| server.psql(database, sql).trim().to_owned();
+    let system = number("select system_identifier from pg_control_system()");
+    let oid = number("select oid from pg_database where datname = current_database()");
+    TargetIdentity {
+        system_identifier: Some(system.parse().expect("a number")),
+        database_oid: Oid(oid.parse().expect("a number")),
+    }
+}
+
 /// Two databases on one server.
 struct Pair<'a> {
     server: &'a Server,
@@ -116,6 +126,8 @@ struct Pair<'a> {
     target: &'a str,
     options: CompareOptions,
     superuser: bool,
+    /// What is known to be the same.
+    same: BTreeSet<QualifiedName>,
 }
 
 impl Pair<'_> {
@@ -126,6 +138,7 @@ impl Pair<'_> {
             target,
             options: CompareOptions::default(),
             superuser: true,
+            same: BTreeSet::new(),
         }
     }
 
@@ -141,6 +154,8 @@ impl Pair<'_> {
             options: &self.options,
             tables,
             no_rows: &BTreeMap::new(),
+            same: &self.same,
+            target_identity: identity(self.server, self.target),
             target_superuser: self.superuser,
             made_at: "2026-01-01 00:00:00Z",
         };
@@ -296,6 +311,7 @@ fn column(name: &str) -> RepairColumn {
     RepairColumn {
         name: name.to_owned(),
         generated: name == "generated",
+        compared: true,
         identity_always: name == "identity",
         equals_in: None,
         literal_type: None,
@@ -312,6 +328,16 @@ fn table(name: &str, columns: &[&str], key: &[&str], rows: Vec<RepairRow>) -> Ta
         whole: false,
         condition: None,
         is_root: false,
+        has_own_values: false,
+    }
+}
+
+fn differs(table: &str) -> Difference {
+    Difference {
+        kind: DifferenceKind::Different,
+        class: "table data".to_owned(),
+        object: table.to_owned(),
+        detail: String::new(),
     }
 }
 
@@ -523,14 +549,126 @@ async fn who_is_no_superuser_writes_in_the_order_of_foreign_keys() {
     let wanted = content(&server, "source", &tables);
     let mut pair = Pair::new(&server, "source", "target");
     pair.superuser = false;
+    let as_owner = |text: &str| {
+        let text = format!("set session authorization owner;\n{text}");
+        server.psql("target", &text)
+    };
     let written = pair.written(&[], &tables).await;
-    server.psql(
-        "target",
-        &format!("set session authorization owner;\n{}", written.text),
-    );
+    as_owner(&written.text);
+    // With a parent goes whatever points to it, and a child that is changed may have done so.
+    let kept = "select id from s.parent where id = 7";
+    assert_eq!(server.psql("target", kept), "7", "{}", written.text);
+    let rest = row(RowKind::Extra, &["7"]);
+    let rest = [table("parent", &["id", "v"], &["id"], vec![rest])];
+    pair.same = BTreeSet::from([QualifiedName::new("s", "child")]);
+    let written = pair.written(&[], &rest).await;
+    as_owner(&written.text);
     let found = content(&server, "target", &tables);
     assert_eq!(found, wanted, "{}", written.text);
     assert_eq!(pair.differences().await, [""; 0], "triggers are as before");
+}
+
+/// Two customers have become one: who deletes the other one first deletes its orders.
+#[tokio::test]
+async fn what_is_deleted_takes_nothing_along_that_is_to_stay() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.psql("postgres", "create role owner login");
+    server.database("source");
+    server.psql(
+        "source",
+        "create schema s authorization owner;
+         set session authorization owner;
+         create table s.customer (id int primary key, v text);
+         create table s.orders (id int primary key, customer int references s.customer on delete cascade);
+         create table s.items (id int primary key, of_order int references s.orders on delete set null);
+         insert into s.customer values (1, 'a'), (2, 'a');
+         insert into s.orders values (10, 2), (11, 1);
+         insert into s.items values (100, 10)",
+    );
+    server.psql("postgres", "create database target template source");
+    let merged = "insert into s.customer values (3, 'new');
+        update s.orders set customer = 3 where id = 11;
+        update s.orders set customer = 1 where id = 10;
+        delete from s.customer where id = 2";
+    server.psql("source", merged);
+    let customer = |rows| table("customer", &["id", "v"], &["id"], rows);
+    let of_orders = ["10", "11"].map(|id| row(RowKind::Changed, &[id])).to_vec();
+    let tables = [
+        customer(vec![
+            row(RowKind::Missing, &["3"]),
+            row(RowKind::Extra, &["2"]),
+        ]),
+        table("orders", &["id", "customer"], &["id"], of_orders),
+    ];
+    let mut pair = Pair::new(&server, "source", "target");
+    pair.superuser = false;
+    let differences = [differs("s.customer"), differs("s.orders")];
+    let written = pair.written(&differences, &tables).await;
+    let [(name, because)] = written.left.as_slice() else {
+        panic!("{:#?}", written.left);
+    };
+    assert_eq!(name, "Different table data s.customer");
+    let told = "1 row that only the target has cannot be deleted yet, since rows of s.orders that differ could go along: run the file";
+    assert!(because.starts_with(told), "{because}");
+    let as_owner = |text: &str| {
+        let text = format!("set session authorization owner;\n{text}");
+        server.psql("target", &text)
+    };
+    as_owner(&written.text);
+    let orders = "select string_agg(id || ' ' || customer, ', ' order by id) from s.orders";
+    assert_eq!(server.psql("target", orders), "10 1, 11 3");
+
+    // Nobody has looked at who points to it by now.
+    let rest = [customer(vec![row(RowKind::Extra, &["2"])])];
+    let written = pair.written(&differences[..1], &rest).await;
+    let because = &written.left[0].1;
+    assert!(because.contains("that were not compared"), "{because}");
+    pair.same = BTreeSet::from([QualifiedName::new("s", "orders")]);
+    let written = pair.written(&differences[..1], &rest).await;
+    assert!(written.left.is_empty(), "{:#?}", written.left);
+    as_owner(&written.text);
+    let all = ["customer", "orders", "items"].map(|name| table(name, &[], &[], Vec::new()));
+    let wanted = content(&server, "source", &all);
+    assert_eq!(content(&server, "target", &all), wanted);
+}
+
+/// A source has the target's name as a rule.
+#[tokio::test]
+async fn a_file_is_for_one_database_and_not_for_its_name() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.database("source");
+    let schema = "create schema s; create table s.keyless (a int, b text)";
+    server.psql("source", schema);
+    server.psql("postgres", "create database target template source");
+    server.psql("source", "insert into s.keyless values (1, 'one')");
+    let missing = row(RowKind::Missing, &[&place(&server, "source", "a = 1")]);
+    let tables = [table("keyless", &["a", "b"], &[], vec![missing])];
+    let pair = Pair::new(&server, "source", "target");
+    let written = pair.written(&[], &tables).await;
+    let refused = |text: &str| {
+        let said = server.try_psql("target", text).expect_err("another one");
+        let told = "this repair is for another database of this name";
+        assert!(said.contains(told), "{said}");
+    };
+    let exchange = |one: &str, other: &str| {
+        let renamed = format!(
+            "alter database target rename to {one}; alter database {other} rename to target"
+        );
+        server.psql("postgres", &renamed);
+    };
+    exchange("aside", "source");
+    refused(&written.text);
+    exchange("source", "aside");
+    let of_server = "pg_control_system()) <> ";
+    refused(&written.text.replace(of_server, &format!("{of_server}1")));
+    let count = "select count(*) from s.keyless";
+    assert_eq!(server.psql("target", count), "0");
+    server.psql("target", &written.text);
+    assert_eq!(server.psql("target", count), "1");
 }
 
 /// Rows are updated one after the other, by their keys, and no `UPDATE` sets an identity that is always generated.
@@ -564,12 +702,6 @@ async fn who_is_no_superuser_is_told_what_may_not_be_written() {
         ),
         table("numbered", &columns, &["k"], numbered),
     ];
-    let differs = |table: &str| Difference {
-        kind: DifferenceKind::Different,
-        class: "table data".to_owned(),
-        object: table.to_owned(),
-        detail: String::new(),
-    };
     let differences = [differs("s.two"), differs("s.numbered")];
     let mut pair = Pair::new(&server, "source", "target");
     pair.superuser = false;
@@ -579,7 +711,7 @@ async fn who_is_no_superuser_is_told_what_may_not_be_written() {
     };
     assert_eq!(name, "Different table data s.numbered");
     assert!(
-        because.contains("1 rows differ, or may, in an identity"),
+        because.contains("1 row differs, or may, in an identity"),
         "{because}"
     );
     let exchanged = "s.two: where two rows have exchanged the values of a unique index";

@@ -17,33 +17,67 @@ use crate::failure::Failure;
 use crate::model::{Difference, Endpoint, QualifiedName, RepairFile, Rows, VerifyLevel};
 use crate::toc::CompareOptions;
 use crate::verify::repair::{
-    self, NoRows, RepairColumn, RepairInput, RepairRow, RepairSide, TableRepair,
+    self, NoRows, RepairColumn, RepairInput, RepairRow, RepairSide, TableRepair, TargetIdentity,
 };
 use crate::verify::rows::Ends;
 
 /// Names that are tried for a file that is being written.
 const ATTEMPTS: u32 = 100;
 
+/// What was found, after the rules that pass something over.
+pub(super) struct FoundToRepair<'a> {
+    /// All of it.
+    pub differences: &'a [Difference],
+    /// The rows that can be written.
+    pub tables: &'a [TableRepair],
+    /// Why those of other tables cannot.
+    pub no_rows: &'a BTreeMap<QualifiedName, NoRows>,
+    /// Tables that were compared in full, and are the same.
+    pub same: &'a BTreeSet<QualifiedName>,
+}
+
+/// What the catalogs know of tables.
+pub(super) struct Catalogs<'a> {
+    /// The source's.
+    pub source: &'a SourceFacts,
+    /// The target's.
+    pub target: &'a SourceFacts,
+    /// Columns of the source that are `GENERATED ALWAYS AS IDENTITY`.
+    pub identities: &'a BTreeSet<(QualifiedName, String)>,
+}
+
+impl Catalogs<'_> {
+    /// Whether the target's table has columns that the source's does not.
+    fn has_more(&self, is_it: impl Fn(&&Table) -> bool, known: &Table) -> bool {
+        let there = self.target.tables.iter().find(is_it);
+        let mut theirs = there.into_iter().flat_map(|table| &table.columns);
+        theirs.any(|column| !known.columns.iter().any(|ours| ours.name == column.name))
+    }
+}
+
 /// Writes the file, and says what it does not cover.
 pub(super) async fn write(
     path: &Path,
-    (differences, tables, no_rows): (
-        &[Difference],
-        &[TableRepair],
-        &BTreeMap<QualifiedName, NoRows>,
-    ),
+    found: &FoundToRepair<'_>,
     (look, both, options): (&Look, &Both, &CompareOptions),
     (ends, emit): (&Arc<Ends>, &Arc<dyn Emit>),
 ) -> Result<(), Failure> {
     let made_at = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+    let differences = found.differences;
+    let target = &both.target.facts;
     let input = RepairInput {
         differences,
         source: side(&both.source.endpoint, &look.source),
         target: side(&both.target.endpoint, &look.target),
         options,
-        tables,
-        no_rows,
-        target_superuser: both.target.facts.superuser,
+        tables: found.tables,
+        no_rows: found.no_rows,
+        same: found.same,
+        target_identity: TargetIdentity {
+            system_identifier: target.system_identifier,
+            database_oid: target.database_oid,
+        },
+        target_superuser: target.superuser,
         made_at: &made_at,
     };
     let repair = repair::plan(&input);
@@ -136,9 +170,10 @@ fn side<'a>(endpoint: &'a Endpoint, view: &'a SideView) -> RepairSide<'a> {
 /// server as well are left alone, and so are those whose text says less than their value.
 pub(super) fn of_table(
     differs: &TableDiffers,
-    (facts, identities): (&SourceFacts, &BTreeSet<(QualifiedName, String)>),
+    catalogs: &Catalogs<'_>,
     level: VerifyLevel,
 ) -> Result<TableRepair, NoRows> {
+    let facts = catalogs.source;
     if differs.comparand.reaches_foreign {
         return Err(NoRows::ReachForeign);
     }
@@ -157,10 +192,20 @@ pub(super) fn of_table(
         });
     }
     let key = differs.comparand.key.as_ref();
+    let is_compared = |column: &Column| {
+        let mut compared = differs.comparand.columns.iter();
+        compared.any(|one| one.name == column.name)
+    };
+    let mut stored = known.columns.iter().filter(|column| !column.generated);
+    let has_own_values =
+        stored.any(|column| !is_compared(column)) || catalogs.has_more(is_it, known);
     let columns = known.columns.iter().map(|column| RepairColumn {
         name: column.name.clone(),
         generated: column.generated,
-        identity_always: identities.contains(&(known.name.clone(), column.name.clone())),
+        compared: is_compared(column),
+        identity_always: catalogs
+            .identities
+            .contains(&(known.name.clone(), column.name.clone())),
         equals_in: equals_in(types, column),
         literal_type: key.and_then(|key| {
             let mut columns = key.columns.iter().zip(&key.literals);
@@ -186,6 +231,7 @@ pub(super) fn of_table(
         more,
         whole: target_is_empty,
         condition: differs.comparand.condition.clone(),
+        has_own_values,
     })
 }
 
@@ -238,7 +284,7 @@ mod tests {
     use crate::catalog::Type;
     use crate::model::{DifferenceKind, MultisetDigest, Oid, RowKind, RowsDiffer, TableVerdict};
     use crate::verify::drill::{DifferingRow, Found};
-    use crate::verify::rows::Comparand;
+    use crate::verify::rows::{Comparand, ReadColumn};
 
     /// Their numbers on every server.
     const INTEGER: Oid = Oid(23);
@@ -307,13 +353,22 @@ mod tests {
         (found, described)
     }
 
+    fn catalogs<'a>(source: &'a SourceFacts, target: &'a SourceFacts) -> Catalogs<'a> {
+        static NONE: BTreeSet<(QualifiedName, String)> = BTreeSet::new();
+        Catalogs {
+            source,
+            target,
+            identities: &NONE,
+        }
+    }
+
     /// How many rows are written, or why none are.
     fn written(
         differs: &TableDiffers,
         facts: &SourceFacts,
         level: VerifyLevel,
     ) -> Result<usize, NoRows> {
-        let table = of_table(differs, (facts, &BTreeSet::new()), level)?;
+        let table = of_table(differs, &catalogs(facts, facts), level)?;
         Ok(table.rows.len())
     }
 
@@ -357,8 +412,36 @@ mod tests {
         let mut differs = differing();
         differs.verdict.target = Some(MultisetDigest::default());
         let facts = with_column(INTEGER);
-        let table = of_table(&differs, (&facts, &BTreeSet::new()), VerifyLevel::Counts);
+        let table = of_table(&differs, &catalogs(&facts, &facts), VerifyLevel::Counts);
         assert!(table.is_ok_and(|table| table.whole));
+    }
+
+    #[test]
+    fn a_row_that_holds_what_was_not_compared_is_not_replaced() {
+        let (source, mut target) = (with_column(INTEGER), with_column(INTEGER));
+        let mut differs = differing();
+        differs.found = Some(one_row());
+        let has_own_values = |differs: &TableDiffers, target: &SourceFacts| {
+            let table = of_table(differs, &catalogs(&source, target), VerifyLevel::Content);
+            table.expect("rows").has_own_values
+        };
+        assert!(has_own_values(&differs, &target), "f was not compared");
+        differs.comparand.columns = vec![ReadColumn {
+            name: "f".to_owned(),
+            expression: "f".to_owned(),
+            text: String::new(),
+            differs_untold: None,
+            shown: String::new(),
+            generated: false,
+            is_array: false,
+        }];
+        assert!(!has_own_values(&differs, &target));
+        let more = Column {
+            name: "only here".to_owned(),
+            ..target.tables[0].columns[0].clone()
+        };
+        target.tables[0].columns.push(more);
+        assert!(has_own_values(&differs, &target));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! What was found, told: after the rules that pass something over, and with a repair, if one is wanted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::compare_rows::{RowsLook, TableDiffers};
 use super::look::{Both, Look};
+use super::repair::{Catalogs, FoundToRepair};
 use super::verdict::Found;
 use super::{Asked, repair};
 use crate::event::{Emit, What};
-use crate::model::{Difference, TableVerdict, Waiver};
+use crate::model::{Difference, QualifiedName, TableVerdict, Waiver};
 use crate::verify::{self, Outcome};
 
 /// What is left once the rules have been applied.
@@ -18,6 +19,8 @@ struct Telling {
     waivers: Vec<Waiver>,
     /// Rules that cover nothing that differs.
     unneeded: Vec<String>,
+    /// Tables of which everything was compared, and is the same.
+    same: BTreeSet<QualifiedName>,
 }
 
 /// Tells everything.
@@ -45,7 +48,7 @@ impl Telling {
             same,
             notes,
             not_compared,
-            same_tables: _,
+            same_tables,
         } = rows;
         let of_tables = tables.iter().map(|table| &table.difference);
         outcome.extend(Outcome {
@@ -66,11 +69,18 @@ impl Telling {
         // A table whose rows are passed over is told by its waiver alone.
         let passed_over = waivers.iter().flat_map(|waiver| &waiver.differences);
         tables.retain(|table| !passed_over.clone().any(|one| *one == table.difference));
+        // A rule may have kept a column from being compared.
+        let same = if asked.ignore.is_empty() {
+            same_tables.by_content
+        } else {
+            BTreeSet::new()
+        };
         Self {
             outcome,
             tables,
             waivers,
             unneeded,
+            same,
         }
     }
 
@@ -119,10 +129,14 @@ async fn write_repair(
     emit.emit(What::StepStarted {
         step: "writing the repair".to_owned(),
     });
-    let known = (&look.source.facts, &look.source.identities);
+    let catalogs = Catalogs {
+        source: &look.source.facts,
+        target: &look.target.facts,
+        identities: &look.source.identities,
+    };
     let (mut tables, mut no_rows) = (Vec::new(), BTreeMap::new());
     for table in &telling.tables {
-        match repair::of_table(table, known, asked.level) {
+        match repair::of_table(table, &catalogs, asked.level) {
             Ok(table) => tables.push(table),
             Err(why) => {
                 no_rows.insert(table.comparand.name.clone(), why);
@@ -130,9 +144,14 @@ async fn write_repair(
         }
     }
     let ends = Arc::new(look.ends(both));
-    let found = (&telling.outcome.differences[..], &tables[..], &no_rows);
+    let found = FoundToRepair {
+        differences: &telling.outcome.differences,
+        tables: &tables,
+        no_rows: &no_rows,
+        same: &telling.same,
+    };
     let options = look.options(both, asked);
-    let written = repair::write(path, found, (look, both, &options), (&ends, emit)).await;
+    let written = repair::write(path, &found, (look, both, &options), (&ends, emit)).await;
     if let Err(failure) = written {
         emit.emit(What::Note {
             text: format!("error: there is no repair in {}: {failure}", path.display()),

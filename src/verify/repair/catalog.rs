@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::catalog::Constraint;
-use crate::model::{Difference, DifferenceKind, QualifiedName, quote_ident, quote_literal};
+use crate::model::{Difference, DifferenceKind, QualifiedName, count, quote_ident, quote_literal};
 use crate::toc::Entry;
 
 use super::super::State;
@@ -83,12 +83,19 @@ impl<'a> Draft<'a> {
                 table.more
             ));
         }
+        self.partly
+            .extend(self.undeleted.get(&table.table).cloned());
         let rows = table.rows.iter();
-        let left = rows.filter(|row| table.cannot_be_updated(row)).count();
-        if left > 0 && !self.input.target_superuser {
+        let left = rows.filter(|row| table.cannot_be_updated(row)).count() as u64;
+        if left > 0 && !self.input.may_replace(table) {
+            let instead = if table.has_own_values {
+                "change them by hand: they hold values that were not compared, and that a row in their place would not have"
+            } else {
+                "verify with --repair as a superuser of the target"
+            };
             self.partly.push(format!(
-                "{left} rows differ, or may, in an identity that is always generated, which no UPDATE sets: verify with --repair as a \
-                 superuser of the target"
+                "{}, or may, in an identity that is always generated, which no UPDATE sets: {instead}",
+                count(left, "row differs", "rows differ")
             ));
         }
     }

@@ -27,6 +27,8 @@ pub(super) struct Draft<'a> {
     pub contents: Vec<Content>,
     /// Tables whose rows are not written.
     pub left: BTreeSet<QualifiedName>,
+    /// Tables of which no row is deleted, and why, as a clause.
+    pub undeleted: BTreeMap<QualifiedName, String>,
     /// What is left open of the difference that is being thought about although the rest of it is done, a clause each.
     pub partly: Vec<String>,
     /// Differences that are met by what is done about a table, and that table.
@@ -51,12 +53,14 @@ impl<'a> Draft<'a> {
             not_covered: Vec::new(),
             contents: Vec::new(),
             left: BTreeSet::new(),
+            undeleted: BTreeMap::new(),
             partly: Vec::new(),
             with_table: Vec::new(),
             suggestions: Vec::new(),
             kept: BTreeMap::new(),
         };
         draft.keep_what_holds_data();
+        draft.keep_what_takes_others_along();
         let mut undone = BTreeSet::new();
         for difference in input.differences {
             let mut gaps = draft.remedy(difference);

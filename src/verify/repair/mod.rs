@@ -20,6 +20,7 @@
 //! | `no_rows` | why none of a table's rows are written |
 //! | `waiting` | what is left alone, because it needs what is, or that needs it |
 //! | `left_rows` | which rows are left alone, because what holds them is |
+//! | `taken_along` | which rows are not deleted yet, because others could go with them |
 //! | `identity` | what identifies published rows while their index is not there |
 //! | `silent_keys` | foreign keys that would act even while they are not in force |
 //! | `step` | statements, in steps, in phases |
@@ -52,6 +53,7 @@ mod silent_keys;
 mod states;
 mod step;
 mod table;
+mod taken_along;
 mod text;
 mod waiting;
 mod write;
@@ -97,10 +99,30 @@ pub struct RepairInput<'a> {
     pub tables: &'a [TableRepair],
     /// The other tables with rows that differ: why none of them are written.
     pub no_rows: &'a BTreeMap<QualifiedName, NoRows>,
+    /// Tables that were compared in full, and are the same on both sides.
+    pub same: &'a BTreeSet<QualifiedName>,
+    /// By what the target is told from another database of its name.
+    pub target_identity: TargetIdentity,
     /// Whether the role that will run the file is a superuser, who can keep triggers from firing.
     pub target_superuser: bool,
     /// When the comparison was made, for the head of the file.
     pub made_at: &'a str,
+}
+
+impl RepairInput<'_> {
+    /// Whether a row that is changed may be deleted, and inserted as it should be: where no foreign key notices, and nothing is lost.
+    fn may_replace(&self, table: &TableRepair) -> bool {
+        self.target_superuser && !table.has_own_values
+    }
+}
+
+/// By what a database is told from another one of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TargetIdentity {
+    /// Made by `initdb`; `None` if the server does not tell.
+    pub system_identifier: Option<i64>,
+    /// The database's OID.
+    pub database_oid: Oid,
 }
 
 /// A difference that the file does not make go away, or not all of it.
@@ -133,6 +155,8 @@ pub struct Repair<'a> {
     above: BTreeMap<QualifiedName, QualifiedName>,
     /// Tables whose rows are not written.
     left: BTreeSet<QualifiedName>,
+    /// Tables of which no row is deleted, and why.
+    undeleted: BTreeMap<QualifiedName, String>,
     /// Schema and `table trigger` of the triggers and rules that are gone when rows are written.
     dropped: Vec<(String, String)>,
     not_covered: Vec<NotCovered>,
@@ -152,6 +176,7 @@ pub fn plan<'a>(input: &'a RepairInput<'a>) -> Repair<'a> {
         above,
         dropped: draft.dropped_parts(),
         left: draft.left,
+        undeleted: draft.undeleted,
         contents: draft.contents,
         steps: draft.steps,
         not_covered: draft.not_covered,

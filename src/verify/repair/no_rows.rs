@@ -46,14 +46,14 @@ pub enum NoRows {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::model::{Difference, DifferenceKind, Endpoint, QualifiedName, SqlText};
+    use crate::model::{Difference, DifferenceKind, Endpoint, Oid, QualifiedName, SqlText};
     use crate::toc::testing::{entry, toc};
     use crate::toc::{CompareOptions, Entry};
     use crate::verify::Observed;
-    use crate::verify::repair::{RepairInput, RepairSide, plan};
+    use crate::verify::repair::{RepairInput, RepairSide, TargetIdentity, plan};
 
     /// What is said of a difference of `public.t`, of which no row is written.
     fn said(kind: DifferenceKind, class: &str, (on_source, why): (Vec<Entry>, NoRows)) -> String {
@@ -80,6 +80,11 @@ mod tests {
             options: &options,
             tables: &[],
             no_rows: &BTreeMap::from([(table, why)]),
+            same: &BTreeSet::new(),
+            target_identity: TargetIdentity {
+                system_identifier: None,
+                database_oid: Oid(1),
+            },
             target_superuser: true,
             made_at: "2026-01-01T00:00:00Z",
         };

@@ -29,6 +29,9 @@ pub struct TableRepair {
     pub whole: bool,
     /// The rows that are compared are those of which this holds, in parentheses: the others are not the database's own.
     pub condition: Option<String>,
+    /// Rows of the target hold values that nobody has held against the source's: of columns that were not compared, or that only the
+    /// target has. A row that is deleted and inserted again would lose them.
+    pub has_own_values: bool,
 }
 
 /// A column of such a table.
@@ -38,6 +41,8 @@ pub struct RepairColumn {
     pub name: String,
     /// Computed by the server, so not written.
     pub generated: bool,
+    /// Whether it was compared. Of one that was not, rows that are there keep what they have.
+    pub compared: bool,
     /// An identity that wants to be overridden.
     pub identity_always: bool,
     /// Of a key's column whose type is not the server's own: the schema of that type's `=`. `None` is `pg_catalog`.
@@ -72,11 +77,13 @@ impl TableRepair {
         columns.map(|column| column.name.as_str()).collect()
     }
 
-    /// Columns of a changed row that are written: those that differ, as far as they can be; otherwise all, so that the server
-    /// computes what is generated.
+    /// Columns of a changed row that are written: those that differ, as far as they can be; otherwise all that were compared, so that the
+    /// server computes what is generated.
     pub(super) fn updated(&self, row: &RepairRow) -> Vec<&str> {
         let of_row = |name: &&str| row.columns.iter().any(|column| column == name);
-        let written = self.written();
+        let compared = self.columns.iter().filter(|column| column.compared);
+        let written = compared.filter(|column| !column.generated);
+        let written: Vec<&str> = written.map(|column| column.name.as_str()).collect();
         let changed: Vec<&str> = written.iter().copied().filter(of_row).collect();
         if !changed.is_empty() {
             return changed;
@@ -327,6 +334,7 @@ mod tests {
             name: name.to_owned(),
             generated: name == "g",
             identity_always: name == "id",
+            compared: name != "own",
             equals_in: (name == "ci").then(|| "ext".to_owned()),
             literal_type: (name == "pair").then(|| "s.pair".to_owned()),
         }
@@ -342,6 +350,7 @@ mod tests {
             whole: false,
             condition: None,
             is_root: false,
+            has_own_values: columns.contains(&"own"),
         }
     }
 
@@ -408,6 +417,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_compared_stays_as_it_is() {
+        let table = table(&["id", "a", "own", "b"], &["a"]);
+        let unknown = row(RowKind::Changed, &["1"], &[], 1);
+        assert_eq!(table.updated(&unknown), ["a", "b"]);
+        // A row that the target does not have has nothing to keep.
+        assert_eq!(table.written(), ["id", "a", "own", "b"]);
+    }
+
+    #[test]
     fn the_rows_of_a_root_are_in_its_partitions() {
         let mut root = TableRepair {
             table: QualifiedName::new("s", "r"),
@@ -418,6 +436,7 @@ mod tests {
             more: 0,
             whole: true,
             condition: None,
+            has_own_values: false,
         };
         assert!(root.select_all(&[]).ends_with(" from \"s\".\"r\""));
         root.is_root = false;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crate::model::quote_literal;
 
+use super::TargetIdentity;
 use super::step::Statement;
 use super::text::one_line;
 
@@ -117,8 +118,8 @@ impl<'w> Script<'w> {
         self.comment(&format!("{};", statement.to_string_lossy().trim()))
     }
 
-    /// What makes psql stop at an error, the settings, and that it is the right database.
-    pub fn preamble(&mut self, database: &str) -> io::Result<()> {
+    /// What makes psql stop at an error, the settings, and that it is the right database, which is called so: the source is, too.
+    pub fn preamble(&mut self, database: &str, identity: TargetIdentity) -> io::Result<()> {
         writeln!(self.out, "\\set ON_ERROR_STOP on")?;
         let session = self.encodings.session.clone();
         self.encoding(&session)?;
@@ -132,13 +133,32 @@ impl<'w> Script<'w> {
             self.say(&format!("set {name} = {}", quote_literal(value)))?;
         }
         self.say("set search_path = ''")?;
-        // Without PL/pgSQL, which may be what is missing: what is no number is an error that says it.
         let message = format!("this repair is for the database {database}, and this is ");
+        let is_another = format!(
+            "pg_catalog.current_database() <> {}",
+            quote_literal(database)
+        );
+        self.refuse_if(&is_another, &message)?;
+        let of_database = format!(
+            "(select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()) <> {}",
+            identity.database_oid
+        );
+        let of_server = identity.system_identifier.map(|system| {
+            format!("(select system_identifier from pg_catalog.pg_control_system()) <> {system}")
+        });
+        let is_another: Vec<String> = std::iter::once(of_database).chain(of_server).collect();
+        self.refuse_if(
+            &is_another.join(" or "),
+            "this repair is for another database of this name, on another server or gone by now: ",
+        )
+    }
+
+    /// Without PL/pgSQL, which may be what is missing: what is no number is an error that says it.
+    fn refuse_if(&mut self, condition: &str, message: &str) -> io::Result<()> {
         writeln!(
             self.out,
-            "select case when pg_catalog.current_database() <> {} then ({} || pg_catalog.current_database()::text)::int4 end as another \\gset",
-            quote_literal(database),
-            quote_literal(&message)
+            "select case when {condition} then ({} || pg_catalog.current_database()::text)::int4 end as another \\gset",
+            quote_literal(message)
         )
     }
 

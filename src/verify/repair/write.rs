@@ -67,7 +67,8 @@ impl Repair<'_> {
         servers.speak(&encodings.session).await?;
         let mut script = Script::new(out, encodings);
         self.head(&mut script)?;
-        script.preamble(&self.input.target.endpoint.database)?;
+        let database = &self.input.target.endpoint.database;
+        script.preamble(database, self.input.target_identity)?;
         let phases = [
             Phase::Enums,
             Phase::Drop,

@@ -60,10 +60,9 @@ impl Repair<'_> {
         for table in tables.iter().rev() {
             self.deletes(script, servers, table).await?;
         }
+        // What a row is changed to point to may be new.
         for table in &tables {
             self.updates(script, servers, table).await?;
-        }
-        for table in &tables {
             if table.whole {
                 whole_table(script, servers, table).await?;
             } else {
@@ -100,18 +99,25 @@ impl Repair<'_> {
                     circular.join(", ")
                 ))?;
             }
-            for table in tables.iter().filter(|table| self.may_collide(table)) {
-                script.comment(&format!(
-                    "{}: where two rows have exchanged the values of a unique index, they cannot be changed one after the other: \
-                     if that fails, verify with --repair as a superuser of the target.",
-                    table.table.shown()
-                ))?;
-            }
             script.say("set constraints all deferred")?;
+        }
+        for table in tables.iter().filter(|table| self.may_collide(table)) {
+            let instead = if table.has_own_values {
+                "change them by hand: they hold values that were not compared, and that a row in their place would not have"
+            } else if self.input.target_superuser {
+                continue;
+            } else {
+                "verify with --repair as a superuser of the target"
+            };
+            script.comment(&format!(
+                "{}: where two rows have exchanged the values of a unique index, they cannot be changed one after the other: \
+                 if that fails, {instead}.",
+                table.table.shown()
+            ))?;
         }
         script.say("set local row_security = off")?;
         for table in tables {
-            for statement in self.silenced(table) {
+            for statement in self.holders_of(table).flat_map(|on| self.silenced(on)) {
                 script.say(&statement)?;
             }
             if self.unidentified(table).is_some() {
@@ -125,13 +131,19 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Triggers and rules of a table that would fire nevertheless, each with the word for its kind.
-    fn silenced(&self, table: &TableRepair) -> Vec<String> {
-        let alter = format!("alter table only {}", table.table);
+    /// Where triggers and rules may act on rows of a table: on itself, and if these are in its partitions, on each of them.
+    fn holders_of<'s>(&'s self, table: &'s TableRepair) -> impl Iterator<Item = &'s QualifiedName> {
+        let partitions = self.above.keys().filter(|name| {
+            table.is_root && order::with_ancestors(name, &self.above).contains(&table.table)
+        });
+        std::iter::once(&table.table).chain(partitions)
+    }
+
+    /// Disables triggers and rules that would fire nevertheless.
+    fn silenced(&self, on: &QualifiedName) -> Vec<String> {
+        let alter = format!("alter table only {on}");
         if self.input.target_superuser {
-            let states = self
-                .states_of(table)
-                .filter(|state| state.state != "disabled");
+            let states = self.states_of(on).filter(|state| state.state != "disabled");
             return states
                 .map(|state| {
                     let part = quote_ident(state.part.as_deref().unwrap_or_default());
@@ -141,7 +153,7 @@ impl Repair<'_> {
         }
         let mut statements = vec![format!("{alter} disable trigger user")];
         statements.extend(
-            self.rules_of(table)
+            self.rules_of(on)
                 .map(|rule| format!("{alter} disable rule {}", quote_ident(&rule))),
         );
         statements
@@ -175,32 +187,40 @@ impl Repair<'_> {
                     table.table
                 ))?;
             }
-            if !self.input.target_superuser {
-                let alter = format!("alter table only {}", table.table);
-                script.say(&format!("{alter} enable trigger user"))?;
-                for rule in self.rules_of(table) {
-                    script.say(&format!("{alter} enable rule {}", quote_ident(&rule)))?;
-                }
-            }
-            for statement in states::as_they_are(self.states_of(table)) {
-                script.statement(&statement)?;
+            for on in self.holders_of(table) {
+                self.as_they_were(script, on)?;
             }
         }
         Ok(())
     }
 
+    /// Enables triggers and rules again, those that were.
+    fn as_they_were(&self, script: &mut Script, on: &QualifiedName) -> io::Result<()> {
+        if !self.input.target_superuser {
+            let alter = format!("alter table only {on}");
+            script.say(&format!("{alter} enable trigger user"))?;
+            for rule in self.rules_of(on) {
+                script.say(&format!("{alter} enable rule {}", quote_ident(&rule)))?;
+            }
+        }
+        for statement in states::as_they_are(self.states_of(on)) {
+            script.statement(&statement)?;
+        }
+        Ok(())
+    }
+
     /// Triggers and rules of the target's table that are not just enabled.
-    fn states_of<'s>(&'s self, table: &'s TableRepair) -> impl Iterator<Item = &'s State> {
+    fn states_of<'s>(&'s self, table: &'s QualifiedName) -> impl Iterator<Item = &'s State> {
         self.input.target.observed.states.iter().filter(|state| {
             state.property == "state"
                 && matches!(state.class.as_str(), "trigger" | "rule")
-                && state.schema == table.table.schema
-                && state.name == table.table.name
+                && state.schema == table.schema
+                && state.name == table.name
                 && !self.is_gone(state)
         })
     }
 
-    fn rules_of<'s>(&'s self, table: &'s TableRepair) -> impl Iterator<Item = String> {
+    fn rules_of<'s>(&'s self, table: &'s QualifiedName) -> impl Iterator<Item = String> {
         self.input.target.toc.entries.iter().filter_map(|entry| {
             let schema = entry.namespace.as_ref()?.to_str()?;
             let tag = entry.tag.to_str()?;
@@ -208,17 +228,15 @@ impl Repair<'_> {
                 .dropped
                 .iter()
                 .any(|(in_schema, part)| in_schema == schema && part == tag);
-            let rule = tag
-                .strip_prefix(table.table.name.as_str())?
-                .strip_prefix(' ')?;
-            (entry.is("RULE") && schema == table.table.schema && !is_gone).then(|| rule.to_owned())
+            let rule = tag.strip_prefix(table.name.as_str())?.strip_prefix(' ')?;
+            (entry.is("RULE") && schema == table.schema && !is_gone).then(|| rule.to_owned())
         })
     }
 
     /// Tells whether a changed row is deleted and inserted: where an update would not do, or that of one row could be in the way of
     /// the next. Foreign keys would notice, so only where they are not in force.
     fn replaces<'t>(&self, table: &'t TableRepair) -> impl Fn(&RepairRow) -> bool + use<'t> {
-        let may = self.input.target_superuser;
+        let may = self.input.may_replace(table);
         let may_collide = self.may_collide(table);
         move |row| {
             row.kind == RowKind::Changed && may && (may_collide || table.cannot_be_updated(row))
@@ -242,7 +260,8 @@ impl Repair<'_> {
         table: &TableRepair,
     ) -> Result<(), RepairError> {
         let replaces = self.replaces(table);
-        let goes = |row: &&RepairRow| row.kind == RowKind::Extra || replaces(row);
+        let stays = self.undeleted.contains_key(&table.table);
+        let goes = |row: &&RepairRow| row.kind == RowKind::Extra && !stays || replaces(row);
         let rows: Vec<&RepairRow> = table.rows.iter().filter(goes).collect();
         if rows.is_empty() {
             return Ok(());
