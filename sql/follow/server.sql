@@ -53,6 +53,13 @@ select pg_catalog.current_setting('wal_level') as wal_level,
                and not exists (select from pg_catalog.pg_depend p
                                where p.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass and p.objid = t.oid and p.deptype = 'e')
              order by t.evtname) as event_triggers,
+       -- From 17 on. Whoever logs in to a closed side may only read there, so that one that writes keeps everybody out.
+       array(select t.evtname::text
+             from pg_catalog.pg_event_trigger t
+             join pg_catalog.pg_proc p on p.oid = t.evtfoid
+             where t.evtevent = 'login' and t.evtenabled <> 'D' and p.prosrc !~* 'transaction_read_only'
+             order by t.evtname) as login_triggers,
+       exists (select from pg_catalog.pg_largeobject_metadata) as large_objects,
        (select pg_catalog.substr(c.setting, pg_catalog.strpos(c.setting, '=') + 1)
         from pg_catalog.pg_db_role_setting s
         cross join lateral pg_catalog.unnest(s.setconfig) as c (setting)

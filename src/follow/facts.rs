@@ -121,6 +121,10 @@ pub struct Offers {
     pub enabled_follows: Vec<String>,
     /// Event triggers that would fire for what the role does to publications, subscriptions and tables.
     pub event_triggers: Vec<String>,
+    /// Event triggers that fire when anybody logs in, and do not look whether the session may write.
+    pub login_triggers: Vec<String>,
+    /// Whether there are large objects.
+    pub large_objects: bool,
     /// The database's own setting of `default_transaction_read_only`.
     pub read_only_setting: Option<String>,
 }
@@ -309,6 +313,8 @@ pub async fn offers(session: &Session) -> Result<Offers, PgError> {
         other_subscriptions: row.get("other_subscriptions")?,
         enabled_follows: row.get("enabled_follows")?,
         event_triggers: row.get("event_triggers")?,
+        login_triggers: row.get("login_triggers")?,
+        large_objects: row.get("large_objects")?,
         read_only_setting: row.get("read_only_setting")?,
     })
 }

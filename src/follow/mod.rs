@@ -56,8 +56,8 @@ pub use rules::{Facts, TurnFacts, before_turn, carried, findings, identities};
 pub use state::{Phase, Reserved, SCHEMA, State, Wanted};
 pub use statements::{
     Publishing, Subscribing, close, create_state, drop_slot, drop_state, drop_subscription, enable,
-    fence, hush, knows_truncate, limit, make_slot, note, open, publish, rehearse, speak,
-    still_fenced_by, subscribe, unpublish, write_state,
+    fence, hush, knows_read_only_objects, knows_truncate, limit, make_slot, note, open, publish,
+    rehearse, speak, still_fenced_by, subscribe, unpublish, write_state,
 };
 pub use tables::{Key, Keys, Table, tables};
 pub use tell::{Hope, Standing, changed_tables};

@@ -48,6 +48,7 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = publisher(facts.source, "source", facts.is_made);
     found.extend(fed_from_elsewhere(facts.source));
     found.extend(event_triggers(facts.source, "source"));
+    found.extend(login_triggers(facts.source, "source"));
     found.extend(subscriber(facts));
     found.extend(event_triggers(facts.target, "target"));
     found.extend(unfound(
@@ -82,10 +83,42 @@ fn fed_from_elsewhere(source: &Offers) -> Option<Finding> {
             "the source takes changes from elsewhere, and would do so although it is closed at the cut-over: subscriptions {}",
             names.join(", ")
         ),
-        "On the source: ALTER SUBSCRIPTION … DISABLE, for as long as it is followed; its publisher keeps its log meanwhile. Once the target is in \
-         service, let it go there with its slot. On the source: ALTER SUBSCRIPTION … SET (slot_name = NONE); DROP SUBSCRIPTION …; and on the target: \
-         CREATE SUBSCRIPTION … WITH (slot_name = '…', create_slot = false, copy_data = false). One that is called \
-         pgconvoy_… is that of a follow in which this database is not in service: turn back in that one, or part the two (pgconvoy unfollow).",
+        format!(
+            "On the source: ALTER SUBSCRIPTION … DISABLE, for as long as it is followed; its publisher keeps its log meanwhile. Once the target is in \
+         service, let it go there with its slot. {hand_on} One that is called pgconvoy_… is that of a follow in which this database is not in \
+         service: turn back in that one, or part the two (pgconvoy unfollow).",
+            hand_on = hand_on("source", "target")
+        ),
+    ))
+}
+
+/// How a subscription goes from one side to the other. What its publisher was not told that it has arrived would come once more: how far it
+/// has come is known here alone, and gone with the subscription.
+fn hand_on(from: &str, to: &str) -> String {
+    format!(
+        "On the {from}, ask how far it has come: SELECT remote_lsn FROM pg_replication_origin_status JOIN pg_subscription ON external_id = 'pg_' \
+         || pg_subscription.oid WHERE subname = '…'. On its publisher, have the slot stand there (from 11 on): SELECT \
+         pg_replication_slot_advance('…', that LSN), or what was written last may arrive twice. Then, on the {from}: ALTER SUBSCRIPTION … SET \
+         (slot_name = NONE); DROP SUBSCRIPTION …; and on the {to}: CREATE SUBSCRIPTION … WITH (slot_name = '…', create_slot = false, copy_data = \
+         false)."
+    )
+}
+
+/// Who logs in to a closed side may only read there: a trigger that writes refuses everybody, pgconvoy and superusers as well.
+fn login_triggers(offers: &Offers, side: &str) -> Option<Finding> {
+    if offers.login_triggers.is_empty() {
+        return None;
+    }
+    Some(Finding::blocker(
+        "follow-login-triggers",
+        format!(
+            "event triggers of the {side} fire when anybody logs in, and if one of them writes, nobody can log in to a database that is closed \
+             to writers, not even pgconvoy: {}",
+            some_of(&offers.login_triggers, MOST)
+        ),
+        "Have their functions do nothing where current_setting('transaction_read_only') is on (a function that names that setting, if only in a \
+         comment, is taken to have looked at it); or ALTER EVENT TRIGGER … DISABLE until they are parted. From outside, a superuser gets in with \
+         options='-c event_triggers=off'.",
     ))
 }
 
@@ -459,6 +492,8 @@ mod tests {
             prepared_anywhere: 0,
             enabled_follows: Vec::new(),
             event_triggers: Vec::new(),
+            login_triggers: Vec::new(),
+            large_objects: true,
             unseen_sessions: 0,
             unfenced_roles: None,
             other_subscriptions: None,
@@ -536,6 +571,7 @@ mod tests {
             owns_database: false,
             prepared_anywhere: 1,
             event_triggers: vec!["audit".to_owned()],
+            login_triggers: vec!["greet".to_owned()],
             other_subscriptions: Some("theirs".to_owned()),
             in_recovery: true,
             ..offers()
@@ -552,6 +588,7 @@ mod tests {
                 "follow-prepared",
                 "follow-subscriptions",
                 "follow-event-triggers",
+                "follow-login-triggers",
                 "follow-may-subscribe",
                 "follow-workers",
                 "follow-origins",

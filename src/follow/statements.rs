@@ -39,6 +39,11 @@ pub fn knows_truncate(version: ServerVersion) -> bool {
     version.major() >= 11
 }
 
+/// Whether a transaction that may only read cannot write large objects either.
+pub fn knows_read_only_objects(version: ServerVersion) -> bool {
+    version.major() >= 16
+}
+
 /// What is published.
 pub struct Publishing<'a> {
     /// The publication's name.

@@ -23,6 +23,8 @@ const USED_UP: &str = "
     create function public.told() returns event_trigger language plpgsql as 'begin end';
     create event trigger told on ddl_command_end execute function public.told();
     alter event trigger told enable always;
+    create function public.greeted() returns event_trigger language plpgsql as 'begin end';
+    create event trigger greeted on login execute function public.greeted();
     begin; insert into public.bare values (1, 1); prepare transaction 'half';
 ";
 
@@ -44,11 +46,12 @@ fn poor(major: u32, origins: &str) -> Option<Server> {
 
 #[test]
 fn poor_servers_are_refused_by_name_until_they_are_richer() {
-    const POOR: [&str; 6] = [
+    const POOR: [&str; 7] = [
         "follow-slots",
         "follow-senders",
         "follow-prepared",
         "follow-event-triggers",
+        "follow-login-triggers",
         "follow-workers",
         "follow-origins",
     ];
@@ -84,6 +87,8 @@ fn poor_servers_are_refused_by_name_until_they_are_richer() {
     source.psql(
         DATABASE,
         "rollback prepared 'half'; alter event trigger told enable; select pg_drop_replication_slot('idle');
+         create or replace function public.greeted() returns event_trigger language plpgsql as
+             'begin if current_setting(''transaction_read_only'')::bool then return; end if; end';
          select pg_terminate_backend(pid, 10000) from pg_stat_replication",
     );
     // What is left of slots is none of those that keep a subscription's place.

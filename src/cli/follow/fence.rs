@@ -213,6 +213,25 @@ impl Steps<'_> {
             .collect())
     }
 
+    /// Says what closing a side does not keep others from.
+    pub async fn tell_of_large_objects(&self) -> Result<(), Failure> {
+        let from = self.from();
+        if follow::knows_read_only_objects(from.facts.version) || !self.args.fence_role.is_empty() {
+            return Ok(());
+        }
+        let offers = follow::offers(&from.session)
+            .await
+            .map_err(asking("looking for large objects"))?;
+        if offers.large_objects {
+            self.note(format!(
+                "large objects of the {} can be written in transactions that may only read, as on every server before 16: what is written to \
+                 one after both sides are compared is lost. With --fence-role, the application's roles are kept out of the server",
+                self.turn.from
+            ));
+        }
+        Ok(())
+    }
+
     /// A role that does not exist, or whose login is needed, is a usage error.
     pub async fn check_roles(&self) -> Result<(), Failure> {
         let named = &self.args.fence_role;

@@ -188,6 +188,7 @@ impl Steps<'_> {
                 self.look().await?;
                 self.prepare_way_back().await?;
                 self.tell_gone_roles().await?;
+                self.tell_of_large_objects().await?;
                 self.empty_other_side().await
             }
             Step::Fence => self.fence().await,

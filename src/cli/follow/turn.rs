@@ -263,6 +263,7 @@ async fn foretell(steps: &Steps<'_>, first: Step) -> Result<ExitStatus, Failure>
         return Ok(ExitStatus::Proven);
     }
     steps.tell_gone_roles().await?;
+    steps.tell_of_large_objects().await?;
     if steps.ends.state()?.phase == Phase::Following {
         steps.look().await?;
     } else {

@@ -2,8 +2,9 @@
 
 use super::identity::{Publisher, unfound};
 use super::{
-    APPLIES_AS_OWNER, Firing, MOST, Offers, Table, event_triggers, may_subscribe, named_triggers,
-    names_of, origins_remedy, publisher, scattered_names, subscribe_remedy, unfenced_roles,
+    APPLIES_AS_OWNER, Firing, MOST, Offers, Table, event_triggers, hand_on, login_triggers,
+    may_subscribe, named_triggers, names_of, origins_remedy, publisher, scattered_names,
+    subscribe_remedy, unfenced_roles,
 };
 use crate::follow::{Ours, SideRecord, Stranger, Turn};
 use crate::model::{Finding, FollowName, ServerVersion, some_of};
@@ -71,9 +72,10 @@ pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
                 "the {} takes changes from elsewhere, and would do so although it is closed: subscriptions {names}",
                 turn.from
             ),
-            "Disable them (ALTER SUBSCRIPTION … DISABLE). Once the other side is in service, let them go there with their slots. Here: ALTER \
-             SUBSCRIPTION … SET (slot_name = NONE); DROP SUBSCRIPTION …; and there: CREATE SUBSCRIPTION … WITH (slot_name = '…', create_slot = \
-             false, copy_data = false).",
+            format!(
+                "Disable them (ALTER SUBSCRIPTION … DISABLE). Once the other side is in service, let them go there with their slots. {}",
+                hand_on(&turn.from.to_string(), &turn.to.to_string())
+            ),
         ));
     }
     if from.prepared > 0 {
@@ -87,8 +89,10 @@ pub fn before_turn(facts: &TurnFacts<'_>) -> Vec<Finding> {
         ));
     }
     found.extend(other_follows(facts));
-    found.extend(event_triggers(from, &turn.from.to_string()));
-    found.extend(event_triggers(to, &turn.to.to_string()));
+    for (side, offers) in [(turn.from, from), (turn.to, to)] {
+        found.extend(event_triggers(offers, &side.to_string()));
+        found.extend(login_triggers(offers, &side.to_string()));
+    }
     if with_reverse {
         found.extend(before_way_back(facts));
     }
