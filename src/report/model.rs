@@ -13,8 +13,8 @@ use super::sessions::{Past, ResumedReport, RetryReport, SessionReport, StoreRetr
 use super::turned::TurnReport;
 use crate::event::{Emptying, Event, JobFailure, PlannedJob, Standing, StandingState, What};
 use crate::model::{
-    Bytes, Difference, Endpoint, ExitStatus, Finding, FollowedBy, JobId, RepairFile, RowsDiffer,
-    RunCommand, Side, Synced, TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
+    Bytes, Difference, Endpoint, ExitStatus, Finding, FollowedBy, JobId, QualifiedName, RepairFile,
+    RowsDiffer, RunCommand, Side, Synced, TableVerdict, Unverified, Verdict, VerifyLevel, Waiver,
 };
 
 /// The version of the report's format. It grows when a field changes its meaning or goes; new fields do not count.
@@ -197,18 +197,6 @@ impl Report {
         by_root
     }
 
-    /// Of a turn, tables that were only counted are compared later: then that counts.
-    fn judge(&mut self, table: &TableVerdict) {
-        let is_later = table.verdict != Verdict::SameCount && self.command.is_sync();
-        let before = |one: &&mut TableVerdict| {
-            is_later && one.verdict == Verdict::SameCount && one.table == table.table
-        };
-        match self.tables.iter_mut().find(before) {
-            Some(one) => *one = table.clone(),
-            None => self.tables.push(table.clone()),
-        }
-    }
-
     fn count(&mut self, what: &str, count: u64) {
         match self.checked.iter_mut().find(|one| one.what == what) {
             Some(checked) => checked.count += count,
@@ -252,6 +240,7 @@ impl Report {
 pub struct ReportBuilder {
     report: Report,
     places: HashMap<JobId, usize>,
+    judged: HashMap<QualifiedName, usize>,
     past: Past,
     store_retries: StoreRetries,
 }
@@ -295,7 +284,7 @@ impl ReportBuilder {
             What::Expected(told) => report.expected = Some(ExpectedReport::of(told)),
             What::SnapshotTaken { .. } | What::SnapshotReleased => self.snapshot_event(event),
             What::Finding(finding) => report.findings.push(finding.clone()),
-            What::TableVerified(table) => report.judge(table),
+            What::TableVerified(table) => self.judge(table),
             What::Checked { what, count } => report.count(what, *count),
             What::Difference(difference) => report.differences.push(difference.clone()),
             What::Unverified(unverified) => report.unverified.push(unverified.clone()),
@@ -372,7 +361,21 @@ impl ReportBuilder {
             ..Report::default()
         };
         self.places.clear();
+        self.judged.clear();
         self.store_retries = StoreRetries::default();
+    }
+
+    /// In a sync or a turn a table may be compared more than once: what is told last counts.
+    fn judge(&mut self, table: &TableVerdict) {
+        let tables = &mut self.report.tables;
+        let mut at = tables.len();
+        if self.report.command.is_sync() {
+            at = *self.judged.entry(table.table.clone()).or_insert(at);
+        }
+        match tables.get_mut(at) {
+            Some(one) => *one = table.clone(),
+            None => tables.push(table.clone()),
+        }
     }
 
     fn resumed(&mut self, standing: &[Standing]) {

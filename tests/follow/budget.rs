@@ -49,6 +49,7 @@ fn what_there_was_no_time_for_is_compared_when_the_other_side_is_open() {
     // Replication carries it from the next turn on.
     on_both(&scene, LARGE);
     only_we_have_written(&scene);
+    others_commit_elsewhere(&scene);
     renamed_and_dropped_meanwhile(&scene);
     scene.run("unfollow", &[]);
 }
@@ -290,6 +291,27 @@ fn only_we_have_written(scene: &Scene<'_>) {
     let run = held.run.finish();
     assert_eq!(run.status, 0, "{run}");
     assert_eq!(scene.open(), (true, false), "{run}");
+}
+
+/// They could have written here, as far as the server tells. What was only counted is counted again, and not read.
+fn others_commit_elsewhere(scene: &Scene<'_>) {
+    scene
+        .source
+        .psql(DATABASE, "update public.scratch set what = 'more'");
+    let counts = ["--verify", "counts", "--grace", "1s", "--run-dir", RUN_DIR];
+    let held = Held::at("sync-committed", scene.command("cutover", &counts));
+    scene
+        .target
+        .psql("postgres", "create table elsewhere as select 1 as one");
+    held.let_go();
+    let run = held.run.finish();
+    assert_eq!(run.status, 6, "{run}");
+    let told = report(&run);
+    assert_eq!(verdict(&told, "big"), "same_count", "{run}");
+    assert_eq!(verdict(&told, "scratch"), "identical", "{run}");
+    assert_eq!(scene.open(), (false, true), "{run}");
+    let back = scene.command("fallback", &counts).run();
+    assert_eq!(back.status, 6, "{back}");
 }
 
 #[track_caller]

@@ -68,6 +68,16 @@ pub(super) enum Extent<'a> {
     DryRun,
 }
 
+impl<'a> Extent<'a> {
+    /// What is asked where rows are only counted.
+    fn counting(self) -> Option<Counting<'a>> {
+        match self {
+            Self::Counted(counting) | Self::Within(counting, _) => Some(counting),
+            Self::Whole | Self::DryRun => None,
+        }
+    }
+}
+
 /// Compares only the schemas, as is done before anything is changed, and refuses what differs, by name.
 pub(super) async fn foresee(course: Course<'_>) -> Result<(), Failure> {
     let look = Box::pin(Look::take(course.both, course.asked)).await?;
@@ -117,7 +127,8 @@ pub(super) async fn carry_out(course: Course<'_>, extent: Extent<'_>) -> Result<
     let released = match writer {
         Some(writer) if !changes.is_empty() => {
             let what = (&changes, writer, overruled, &mut brought);
-            Box::pin(bring(course, (look, &ends), found, what)).await?
+            let seen = (look, &ends, extent.counting());
+            Box::pin(bring(course, seen, found, what)).await?
         }
         writer => {
             let told = Synced {
@@ -141,7 +152,7 @@ pub(super) async fn carry_out(course: Course<'_>, extent: Extent<'_>) -> Result<
 /// Changes what differs, and proves it.
 async fn bring(
     course: Course<'_>,
-    (look, ends): (Look, &Arc<Ends>),
+    (look, ends, counting): (Look, &Arc<Ends>, Option<Counting<'_>>),
     found: Found,
     (changes, writer, overruled, brought): (&Changes, Writer, Vec<QualifiedName>, &mut Brought),
 ) -> Result<Vec<Unverified>, Failure> {
@@ -159,6 +170,7 @@ async fn bring(
     }
     let already = Already {
         rows: found.rows,
+        counting,
         ends: Arc::clone(ends),
         is_certain: applied.nothing_else,
     };

@@ -3,14 +3,16 @@
 //! Everything but rows is compared as after a move. Rows of every changed table are read again on the target, and must come to
 //! what the source's came to, which its snapshot has kept as it was. An unchanged table was read on both sides and found the
 //! same while it was locked against writers, and the lock was held until the commit: nobody can have changed it (that we did
-//! not, through a trigger or the like, is what the server's own counts say: where it keeps none, everything is read again). So
-//! it is not read once more. Large objects and materialized views cannot be locked, so all of them are compared again.
+//! not, through a trigger or the like, is what the server's own counts say: where it keeps none, everything is read again, or
+//! counted again if rows were only counted). So it is not read once more. Large objects and materialized views cannot be locked,
+//! so all of them are compared again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 
+use super::budget::Counting;
 use super::carry_out::{Course, drain};
 use crate::cli::verify::{self as looks, Alike, Found, Look, RowsLook, TableDiffers};
 use crate::event::What;
@@ -21,8 +23,10 @@ use crate::pg::{PgError, Pool};
 use crate::verify::rows::{Bucketing, Buckets, Ends};
 
 /// What was found before anything was changed.
-pub(super) struct Already {
+pub(super) struct Already<'a> {
     pub rows: RowsLook,
+    /// What was asked of tables whose rows were only counted, if any were.
+    pub counting: Option<Counting<'a>>,
     /// The sessions that found it.
     pub ends: Arc<Ends>,
     /// Nothing wrote to any table but those that were to be changed.
@@ -33,7 +37,7 @@ pub(super) struct Already {
 pub(super) async fn prove(
     course: Course<'_>,
     before: Look,
-    already: Already,
+    already: Already<'_>,
 ) -> Result<Vec<Unverified>, Failure> {
     let Course {
         both, asked, emit, ..
@@ -62,7 +66,6 @@ pub(super) async fn prove(
     let mut again = always_again(&look, already.is_certain);
     let changed = already.rows.tables;
     let mut known = already.rows.same_tables;
-    let mut rows = RowsLook::default();
     for (table, read) in read_again(&changed, &ends, asked.jobs).await {
         match read {
             Some(verdict) => {
@@ -74,13 +77,12 @@ pub(super) async fn prove(
             }
         }
     }
-    if !again.is_empty() {
-        if !already.is_certain {
-            known = Alike::default();
-        }
-        let only = (Some(&again), &known);
-        rows = looks::compare_rows((both, &look, &ends), asked, only, emit).await;
-    }
+    let seen = (&look, &ends);
+    let rows = if already.is_certain {
+        compare_again(course, seen, (&again, known)).await
+    } else {
+        everything_again(course, seen, (again, known), already.counting).await
+    };
     // Findings are not differences: the proof holds without them.
     for finding in look.findings().await.unwrap_or_default() {
         emit.emit(What::Finding(finding));
@@ -94,6 +96,49 @@ pub(super) async fn prove(
     .await;
     drain(&ends).await;
     Ok(look.release().await)
+}
+
+/// Compares what is named by content.
+async fn compare_again(
+    course: Course<'_>,
+    (look, ends): (&Look, &Arc<Ends>),
+    (again, known): (&BTreeSet<String>, Alike),
+) -> RowsLook {
+    let Course {
+        both, asked, emit, ..
+    } = course;
+    if again.is_empty() {
+        return RowsLook::default();
+    }
+    looks::compare_rows((both, look, ends), asked, (Some(again), &known), emit).await
+}
+
+/// Compares everything once more; what was only counted is counted: to read it is what there was no time for while nobody can write.
+async fn everything_again(
+    course: Course<'_>,
+    (look, ends): (&Look, &Arc<Ends>),
+    (mut again, before): (BTreeSet<String>, Alike),
+    counting: Option<Counting<'_>>,
+) -> RowsLook {
+    let Course { both, emit, .. } = course;
+    let counted = only_counted(&before);
+    let Some(counting) = counting.filter(|_| !counted.is_empty()) else {
+        return compare_again(course, (look, ends), (&again, Alike::default())).await;
+    };
+    again.retain(|name| !counted.contains(name));
+    let only = (Some(&counted), &Alike::default());
+    let mut rows = looks::compare_rows((both, look, ends), counting.asked, only, emit).await;
+    let known = std::mem::take(&mut rows.same_tables);
+    let mut read = compare_again(course, (look, ends), (&again, known)).await;
+    read.tables.append(&mut rows.tables);
+    read.unverified.append(&mut rows.unverified);
+    read
+}
+
+/// The tables of which no more is known than their numbers of rows.
+fn only_counted(known: &Alike) -> BTreeSet<String> {
+    let counted = known.by_count.difference(&known.by_content);
+    counted.map(QualifiedName::shown).collect()
 }
 
 /// What is compared again in any case: what cannot be locked, and so could have been changed by somebody else. `is_certain`:
