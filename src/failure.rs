@@ -321,6 +321,8 @@ impl From<PgError> for Failure {
                 failure.with_hint(remedy(&error.code).map(str::to_owned))
             }
             PgError::Io { .. } | PgError::Closed { .. } => lost(&error),
+            PgError::Unread { .. } => Self::of(FailureKind::File, ExitStatus::Interrupted, &error)
+                .with_hint(for_job_error(&error)),
             PgError::SnapshotLost { .. } | PgError::WorkLost { .. } | PgError::ClaimLost => {
                 Self::of(FailureKind::LostConnection, ExitStatus::Interrupted, &error)
                     .with_hint(for_job_error(&error))

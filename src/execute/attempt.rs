@@ -80,7 +80,7 @@ impl Attempt<'_> {
     pub fn is_undecided(&self, error: &PgError) -> bool {
         error.is_lost_connection()
             || error.stops_run()
-            || matches!(error, PgError::Connect(_))
+            || matches!(error, PgError::Connect(_) | PgError::Unread { .. })
             || (!self.last && may_pass(error))
     }
 }

@@ -148,7 +148,7 @@ impl File {
 enum Broken {
     /// There is something wrong with a file.
     File(String),
-    /// What could not be read may be so another time, as with a server that does not answer. Chunks that share a file share its error.
+    /// What could not be read may be so another time. Chunks that share a file share its error.
     Road {
         doing: String,
         source: Arc<io::Error>,
@@ -184,7 +184,7 @@ impl From<Broken> for PgError {
             Broken::File(what) => Self::Supply {
                 what: format!("{FILE_DAMAGED}{what}"),
             },
-            Broken::Road { doing, source } => Self::Io {
+            Broken::Road { doing, source } => Self::Unread {
                 doing,
                 source: io::Error::new(source.kind(), source),
             },

@@ -68,6 +68,11 @@ pub fn for_job_error(error: &PgError) -> Option<String> {
             "Use another copy of the archive, or dump again; nothing of this table was kept."
                 .to_owned(),
         ),
+        PgError::Unread { .. } => Some(
+            "Nothing is known to be wrong with what it holds: see that it can be read (permissions, open files; of a store, that it answers and \
+             takes the credentials), then resume."
+                .to_owned(),
+        ),
         PgError::Io { .. } | PgError::Closed { .. } => None,
     }
 }

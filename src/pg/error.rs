@@ -32,6 +32,15 @@ pub enum PgError {
         #[source]
         source: std::io::Error,
     },
+    /// What was to be sent to a server could not be read, which says nothing of what it is: a store or a disk may give it another time.
+    #[error("{doing} failed")]
+    Unread {
+        /// What was being done.
+        doing: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The server hung up without a word.
     #[error("the server closed the connection while {doing}")]
     Closed {
@@ -174,6 +183,7 @@ impl PgError {
         ];
         match self {
             Self::Connect(error) => error.may_pass(),
+            Self::Unread { .. } => true,
             Self::Server { error, .. } => {
                 self.is_lost_connection() || PASSING.contains(&error.code.as_str())
             }
