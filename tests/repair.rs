@@ -624,7 +624,10 @@ async fn what_is_deleted_takes_nothing_along_that_is_to_stay() {
     let rest = [customer(vec![row(RowKind::Extra, &["2"])])];
     let written = pair.written(&differences[..1], &rest).await;
     let because = &written.left[0].1;
-    assert!(because.contains("that were not compared"), "{because}");
+    assert!(
+        because.contains("that are not known to be the same"),
+        "{because}"
+    );
     pair.same = BTreeSet::from([QualifiedName::new("s", "orders")]);
     let written = pair.written(&differences[..1], &rest).await;
     assert!(written.left.is_empty(), "{:#?}", written.left);
@@ -632,6 +635,36 @@ async fn what_is_deleted_takes_nothing_along_that_is_to_stay() {
     let all = ["customer", "orders", "items"].map(|name| table(name, &[], &[], Vec::new()));
     let wanted = content(&server, "source", &all);
     assert_eq!(content(&server, "target", &all), wanted);
+}
+
+/// A new row of the same table is there before another one points to it.
+#[tokio::test]
+async fn who_is_no_superuser_adds_rows_before_others_of_their_table_point_to_them() {
+    let Some(server) = Server::start(15) else {
+        return;
+    };
+    server.psql("postgres", "create role owner login");
+    server.database("source");
+    server.psql(
+        "source",
+        "create schema s authorization owner;
+         set session authorization owner;
+         create table s.category (id int primary key, parent int references s.category);
+         insert into s.category values (1, null), (3, 1)",
+    );
+    server.psql("postgres", "create database target template source");
+    let moved =
+        "insert into s.category values (9, 1); update s.category set parent = 9 where id = 3";
+    server.psql("source", moved);
+    let rows = vec![row(RowKind::Changed, &["3"]), row(RowKind::Missing, &["9"])];
+    let tables = [table("category", &["id", "parent"], &["id"], rows)];
+    let mut pair = Pair::new(&server, "source", "target");
+    pair.superuser = false;
+    let written = pair.written(&[], &tables).await;
+    let as_owner = format!("set session authorization owner;\n{}", written.text);
+    server.psql("target", &as_owner);
+    let wanted = content(&server, "source", &tables);
+    assert_eq!(content(&server, "target", &tables), wanted);
 }
 
 /// A source has the target's name as a rule.
@@ -651,7 +684,7 @@ async fn a_file_is_for_one_database_and_not_for_its_name() {
     let written = pair.written(&[], &tables).await;
     let refused = |text: &str| {
         let said = server.try_psql("target", text).expect_err("another one");
-        let told = "this repair is for another database of this name";
+        let told = "this repair was written for another database of this name";
         assert!(said.contains(told), "{said}");
     };
     let exchange = |one: &str, other: &str| {

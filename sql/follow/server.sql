@@ -57,7 +57,7 @@ select pg_catalog.current_setting('wal_level') as wal_level,
        array(select t.evtname::text
              from pg_catalog.pg_event_trigger t
              join pg_catalog.pg_proc p on p.oid = t.evtfoid
-             where t.evtevent = 'login' and t.evtenabled <> 'D' and p.prosrc !~* 'transaction_read_only'
+             where t.evtevent = 'login' and t.evtenabled in ('O', 'A') and p.prosrc !~* 'transaction_read_only'
              order by t.evtname) as login_triggers,
        exists (select from pg_catalog.pg_largeobject_metadata) as large_objects,
        (select pg_catalog.substr(c.setting, pg_catalog.strpos(c.setting, '=') + 1)

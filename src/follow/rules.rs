@@ -98,8 +98,8 @@ fn hand_on(from: &str, to: &str) -> String {
     format!(
         "On the {from}, ask how far it has come: SELECT remote_lsn FROM pg_replication_origin_status JOIN pg_subscription ON external_id = 'pg_' \
          || pg_subscription.oid WHERE subname = '…'. On its publisher, have the slot stand there (from 11 on): SELECT \
-         pg_replication_slot_advance('…', that LSN), or what was written last may arrive twice. Then, on the {from}: ALTER SUBSCRIPTION … SET \
-         (slot_name = NONE); DROP SUBSCRIPTION …; and on the {to}: CREATE SUBSCRIPTION … WITH (slot_name = '…', create_slot = false, copy_data = \
+         pg_replication_slot_advance('…', that LSN), or what was written last may arrive twice (if that says that the minimum is a later one, or \
+         there is no LSN, it stands there already). Then, on the {from}: ALTER SUBSCRIPTION … SET (slot_name = NONE); DROP SUBSCRIPTION …; and on the {to}: CREATE SUBSCRIPTION … WITH (slot_name = '…', create_slot = false, copy_data = \
          false)."
     )
 }

@@ -46,15 +46,6 @@ pub(super) struct Catalogs<'a> {
     pub identities: &'a BTreeSet<(QualifiedName, String)>,
 }
 
-impl Catalogs<'_> {
-    /// Whether the target's table has columns that the source's does not.
-    fn has_more(&self, is_it: impl Fn(&&Table) -> bool, known: &Table) -> bool {
-        let there = self.target.tables.iter().find(is_it);
-        let mut theirs = there.into_iter().flat_map(|table| &table.columns);
-        theirs.any(|column| !known.columns.iter().any(|ours| ours.name == column.name))
-    }
-}
-
 /// Writes the file, and says what it does not cover.
 pub(super) async fn write(
     path: &Path,
@@ -196,9 +187,10 @@ pub(super) fn of_table(
         let mut compared = differs.comparand.columns.iter();
         compared.any(|one| one.name == column.name)
     };
-    let mut stored = known.columns.iter().filter(|column| !column.generated);
-    let has_own_values =
-        stored.any(|column| !is_compared(column)) || catalogs.has_more(is_it, known);
+    // What only the target has is not compared either.
+    let there = catalogs.target.tables.iter().find(is_it);
+    let mut stored = there.into_iter().flat_map(|table| &table.columns);
+    let has_own_values = stored.any(|column| !column.generated && !is_compared(column));
     let columns = known.columns.iter().map(|column| RepairColumn {
         name: column.name.clone(),
         generated: column.generated,

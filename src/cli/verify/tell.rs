@@ -10,7 +10,7 @@ use super::verdict::Found;
 use super::{Asked, repair};
 use crate::event::{Emit, What};
 use crate::model::{Difference, QualifiedName, TableVerdict, Waiver};
-use crate::verify::{self, Outcome};
+use crate::verify::{self, Ignore, Outcome};
 
 /// What is left once the rules have been applied.
 struct Telling {
@@ -69,12 +69,10 @@ impl Telling {
         // A table whose rows are passed over is told by its waiver alone.
         let passed_over = waivers.iter().flat_map(|waiver| &waiver.differences);
         tables.retain(|table| !passed_over.clone().any(|one| *one == table.difference));
-        // A rule may have kept a column from being compared.
-        let same = if asked.ignore.is_empty() {
-            same_tables.by_content
-        } else {
-            BTreeSet::new()
-        };
+        let mut same = same_tables.by_content;
+        for (table, _) in asked.ignore.iter().filter_map(Ignore::column) {
+            same.remove(&table);
+        }
         Self {
             outcome,
             tables,

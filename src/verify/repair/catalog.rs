@@ -87,12 +87,9 @@ impl<'a> Draft<'a> {
             .extend(self.undeleted.get(&table.table).cloned());
         let rows = table.rows.iter();
         let left = rows.filter(|row| table.cannot_be_updated(row)).count() as u64;
-        if left > 0 && !self.input.may_replace(table) {
-            let instead = if table.has_own_values {
-                "change them by hand: they hold values that were not compared, and that a row in their place would not have"
-            } else {
-                "verify with --repair as a superuser of the target"
-            };
+        if left > 0
+            && let Err(instead) = self.input.may_replace(table)
+        {
             self.partly.push(format!(
                 "{}, or may, in an identity that is always generated, which no UPDATE sets: {instead}",
                 count(left, "row differs", "rows differ")

@@ -111,8 +111,17 @@ pub struct RepairInput<'a> {
 
 impl RepairInput<'_> {
     /// Whether a row that is changed may be deleted, and inserted as it should be: where no foreign key notices, and nothing is lost.
-    fn may_replace(&self, table: &TableRepair) -> bool {
-        self.target_superuser && !table.has_own_values
+    /// Otherwise, what to do about one that no `UPDATE` makes what it should be.
+    fn may_replace(&self, table: &TableRepair) -> Result<(), &'static str> {
+        if table.has_own_values {
+            Err(
+                "change them by hand: they hold values that were not compared, and that a row in their place would not have",
+            )
+        } else if self.target_superuser {
+            Ok(())
+        } else {
+            Err("verify with --repair as a superuser of the target")
+        }
     }
 }
 
@@ -153,6 +162,8 @@ pub struct Repair<'a> {
     order: Order,
     /// Partitions, and what each is a partition of.
     above: BTreeMap<QualifiedName, QualifiedName>,
+    /// Those of the target.
+    above_on_target: BTreeMap<QualifiedName, QualifiedName>,
     /// Tables whose rows are not written.
     left: BTreeSet<QualifiedName>,
     /// Tables of which no row is deleted, and why.
@@ -166,14 +177,16 @@ pub struct Repair<'a> {
 pub fn plan<'a>(input: &'a RepairInput<'a>) -> Repair<'a> {
     let draft = Draft::of(input);
     let tables: Vec<&QualifiedName> = input.tables.iter().map(|table| &table.table).collect();
+    let above_on_target = order::partitions(input.target.toc);
     let mut above = order::partitions(input.source.toc);
-    above.extend(order::partitions(input.target.toc));
+    above.extend(above_on_target.clone());
     let mut keys = input.source.observed.constraints.clone();
     keys.extend(input.target.observed.constraints.iter().cloned());
     Repair {
         input,
         order: order::by_foreign_keys(&tables, &keys, &above),
         above,
+        above_on_target,
         dropped: draft.dropped_parts(),
         left: draft.left,
         undeleted: draft.undeleted,

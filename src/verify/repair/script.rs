@@ -149,7 +149,7 @@ impl<'w> Script<'w> {
         let is_another: Vec<String> = std::iter::once(of_database).chain(of_server).collect();
         self.refuse_if(
             &is_another.join(" or "),
-            "this repair is for another database of this name, on another server or gone by now: ",
+            "this repair was written for another database of this name, on another server or dropped since: verify this one with --repair: ",
         )
     }
 

@@ -44,7 +44,7 @@ impl Draft<'_> {
                 || table.is_root && order::with_ancestors(to, above).contains(&table.table)
         };
         let keys = self.input.target.observed.constraints.iter();
-        let mut keys = keys.filter(|key| key.kind == 'f' && !key.on_partitioned);
+        let mut keys = keys.filter(|key| key.kind == 'f' && key.enforced && !key.on_partitioned);
         keys.find_map(|key: &Constraint| {
             let to = key.references.as_ref()?;
             let (which, instead) = points_to_it(to)
@@ -52,8 +52,8 @@ impl Draft<'_> {
                 .flatten()?;
             let those = count(extra, "row", "rows");
             Some(format!(
-                "{those} that only the target has cannot be deleted yet, since rows of {} {which} could go along: {instead}, or use \
-                 pgconvoy sync",
+                "{those} that only the target has cannot be deleted yet, since rows of {} {which} could go along: {instead}; if that leads \
+                 nowhere, use pgconvoy sync, or --repair as a superuser of the target",
                 key.table.shown()
             ))
         })
@@ -75,8 +75,14 @@ impl Draft<'_> {
             Some(other) if self.undeleted.contains_key(&other.table) => {
                 Some(("that stay as well", NEXT))
             }
+            None if names
+                .iter()
+                .any(|name| self.input.no_rows.contains_key(name)) =>
+            {
+                Some(("that differ and are not in this file", "see to those first"))
+            }
             None if self.input.same.is_disjoint(&names) => {
-                Some(("that were not compared", "compare those as well"))
+                Some(("that are not known to be the same", "compare those as well"))
             }
             _ => None,
         }

@@ -62,11 +62,17 @@ impl Repair<'_> {
         }
         // What a row is changed to point to may be new.
         for table in &tables {
-            self.updates(script, servers, table).await?;
+            let points_to_itself = self.points_to_itself(&table.table);
+            if !points_to_itself {
+                self.updates(script, servers, table).await?;
+            }
             if table.whole {
                 whole_table(script, servers, table).await?;
             } else {
                 self.inserts(script, servers, table).await?;
+            }
+            if points_to_itself {
+                self.updates(script, servers, table).await?;
             }
         }
         self.loud_again(script, &tables)?;
@@ -102,12 +108,8 @@ impl Repair<'_> {
             script.say("set constraints all deferred")?;
         }
         for table in tables.iter().filter(|table| self.may_collide(table)) {
-            let instead = if table.has_own_values {
-                "change them by hand: they hold values that were not compared, and that a row in their place would not have"
-            } else if self.input.target_superuser {
+            let Err(instead) = self.input.may_replace(table) else {
                 continue;
-            } else {
-                "verify with --repair as a superuser of the target"
             };
             script.comment(&format!(
                 "{}: where two rows have exchanged the values of a unique index, they cannot be changed one after the other: \
@@ -131,10 +133,23 @@ impl Repair<'_> {
         Ok(())
     }
 
+    /// Whether a foreign key leads from a table to itself.
+    fn points_to_itself(&self, table: &QualifiedName) -> bool {
+        let names = order::with_ancestors(table, &self.above);
+        let keys = &self.input.target.observed.constraints;
+        keys.iter().any(|key| {
+            let to = key.references.as_ref();
+            key.kind == 'f' && names.contains(&key.table) && to.is_some_and(|to| names.contains(to))
+        })
+    }
+
     /// Where triggers and rules may act on rows of a table: on itself, and if these are in its partitions, on each of them.
     fn holders_of<'s>(&'s self, table: &'s TableRepair) -> impl Iterator<Item = &'s QualifiedName> {
-        let partitions = self.above.keys().filter(|name| {
-            table.is_root && order::with_ancestors(name, &self.above).contains(&table.table)
+        // Before 15, those that partitions have from their root are the server's own, which only a superuser may disable.
+        let may = self.input.target_superuser || self.input.options.target_major >= 15;
+        let partitions = self.above_on_target.keys().filter(move |name| {
+            let is_in_it = || order::with_ancestors(name, &self.above).contains(&table.table);
+            table.is_root && may && is_in_it()
         });
         std::iter::once(&table.table).chain(partitions)
     }
@@ -236,7 +251,7 @@ impl Repair<'_> {
     /// Tells whether a changed row is deleted and inserted: where an update would not do, or that of one row could be in the way of
     /// the next. Foreign keys would notice, so only where they are not in force.
     fn replaces<'t>(&self, table: &'t TableRepair) -> impl Fn(&RepairRow) -> bool + use<'t> {
-        let may = self.input.may_replace(table);
+        let may = self.input.may_replace(table).is_ok();
         let may_collide = self.may_collide(table);
         move |row| {
             row.kind == RowKind::Changed && may && (may_collide || table.cannot_be_updated(row))
