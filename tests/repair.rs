@@ -524,6 +524,21 @@ async fn rows_come_back_as_they_were() {
     assert_eq!(content(&server, "source", &tables), wanted);
 }
 
+/// A role that is no superuser runs a repair.
+fn as_owner(server: &Server, text: &str) {
+    let text = format!("set session authorization owner;\n{text}");
+    server.psql("target", &text);
+}
+
+/// Makes a source of such a role's tables, and a target that is the same.
+fn copied_of_owner(server: &Server, tables: &str) {
+    server.psql("postgres", "create role owner login");
+    server.database("source");
+    let begins = "create schema s authorization owner; set session authorization owner;";
+    server.psql("source", &format!("{begins}\n{tables}"));
+    server.psql("postgres", "create database target template source");
+}
+
 /// A role that owns the tables but is no superuser: foreign keys hold, so the order must be right.
 #[tokio::test]
 async fn who_is_no_superuser_writes_in_the_order_of_foreign_keys() {
@@ -549,12 +564,8 @@ async fn who_is_no_superuser_writes_in_the_order_of_foreign_keys() {
     let wanted = content(&server, "source", &tables);
     let mut pair = Pair::new(&server, "source", "target");
     pair.superuser = false;
-    let as_owner = |text: &str| {
-        let text = format!("set session authorization owner;\n{text}");
-        server.psql("target", &text)
-    };
     let written = pair.written(&[], &tables).await;
-    as_owner(&written.text);
+    as_owner(&server, &written.text);
     // With a parent goes whatever points to it, and a child that is changed may have done so.
     let kept = "select id from s.parent where id = 7";
     assert_eq!(server.psql("target", kept), "7", "{}", written.text);
@@ -562,7 +573,7 @@ async fn who_is_no_superuser_writes_in_the_order_of_foreign_keys() {
     let rest = [table("parent", &["id", "v"], &["id"], vec![rest])];
     pair.same = BTreeSet::from([QualifiedName::new("s", "child")]);
     let written = pair.written(&[], &rest).await;
-    as_owner(&written.text);
+    as_owner(&server, &written.text);
     let found = content(&server, "target", &tables);
     assert_eq!(found, wanted, "{}", written.text);
     assert_eq!(pair.differences().await, [""; 0], "triggers are as before");
@@ -574,20 +585,15 @@ async fn what_is_deleted_takes_nothing_along_that_is_to_stay() {
     let Some(server) = Server::start(15) else {
         return;
     };
-    server.psql("postgres", "create role owner login");
-    server.database("source");
-    server.psql(
-        "source",
-        "create schema s authorization owner;
-         set session authorization owner;
-         create table s.customer (id int primary key, v text);
+    copied_of_owner(
+        &server,
+        "create table s.customer (id int primary key, v text);
          create table s.orders (id int primary key, customer int references s.customer on delete cascade);
          create table s.items (id int primary key, of_order int references s.orders on delete set null);
          insert into s.customer values (1, 'a'), (2, 'a');
          insert into s.orders values (10, 2), (11, 1);
          insert into s.items values (100, 10)",
     );
-    server.psql("postgres", "create database target template source");
     let merged = "insert into s.customer values (3, 'new');
         update s.orders set customer = 3 where id = 11;
         update s.orders set customer = 1 where id = 10;
@@ -612,11 +618,7 @@ async fn what_is_deleted_takes_nothing_along_that_is_to_stay() {
     assert_eq!(name, "Different table data s.customer");
     let told = "1 row that only the target has cannot be deleted yet, since rows of s.orders that differ could go along: run the file";
     assert!(because.starts_with(told), "{because}");
-    let as_owner = |text: &str| {
-        let text = format!("set session authorization owner;\n{text}");
-        server.psql("target", &text)
-    };
-    as_owner(&written.text);
+    as_owner(&server, &written.text);
     let orders = "select string_agg(id || ' ' || customer, ', ' order by id) from s.orders";
     assert_eq!(server.psql("target", orders), "10 1, 11 3");
 
@@ -631,7 +633,7 @@ async fn what_is_deleted_takes_nothing_along_that_is_to_stay() {
     pair.same = BTreeSet::from([QualifiedName::new("s", "orders")]);
     let written = pair.written(&differences[..1], &rest).await;
     assert!(written.left.is_empty(), "{:#?}", written.left);
-    as_owner(&written.text);
+    as_owner(&server, &written.text);
     let all = ["customer", "orders", "items"].map(|name| table(name, &[], &[], Vec::new()));
     let wanted = content(&server, "source", &all);
     assert_eq!(content(&server, "target", &all), wanted);
@@ -643,16 +645,11 @@ async fn who_is_no_superuser_adds_rows_before_others_of_their_table_point_to_the
     let Some(server) = Server::start(15) else {
         return;
     };
-    server.psql("postgres", "create role owner login");
-    server.database("source");
-    server.psql(
-        "source",
-        "create schema s authorization owner;
-         set session authorization owner;
-         create table s.category (id int primary key, parent int references s.category);
+    copied_of_owner(
+        &server,
+        "create table s.category (id int primary key, parent int references s.category);
          insert into s.category values (1, null), (3, 1)",
     );
-    server.psql("postgres", "create database target template source");
     let moved =
         "insert into s.category values (9, 1); update s.category set parent = 9 where id = 3";
     server.psql("source", moved);
@@ -661,8 +658,7 @@ async fn who_is_no_superuser_adds_rows_before_others_of_their_table_point_to_the
     let mut pair = Pair::new(&server, "source", "target");
     pair.superuser = false;
     let written = pair.written(&[], &tables).await;
-    let as_owner = format!("set session authorization owner;\n{}", written.text);
-    server.psql("target", &as_owner);
+    as_owner(&server, &written.text);
     let wanted = content(&server, "source", &tables);
     assert_eq!(content(&server, "target", &tables), wanted);
 }
